@@ -7,8 +7,10 @@
  * what he asks. Both sides ask the kernel who the other one is, because anybody may choose such a name.
  */
 import { readFileSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import type { LoopSource } from '../linux/event-loop.js';
 import { address, check, libc } from '../linux/ffi.js';
+import { Listeners } from '../linux/listeners.js';
 import { connectTo, listenAt, socketOf } from '../linux/local-socket.js';
 import { Pace } from './pace.js';
 
@@ -57,10 +59,8 @@ function ownUid(): number {
   return process.geteuid?.() ?? 0;
 }
 
-/** Who is at the other end of `socket`. undefined when it is gone already. */
-function peer(socket: Socket): ServerName | undefined {
-  const fd = (socket as unknown as { _handle?: { fd: number } })._handle?.fd;
-  if (fd === undefined || fd < 0) return undefined;
+/** Who is at the other end of the socket `fd`. */
+function peer(fd: number): ServerName {
   const credentials = Buffer.alloc(128);
   const length = Buffer.alloc(128);
   length.writeUInt32LE(12);
@@ -86,26 +86,26 @@ function text(state: () => unknown): Buffer {
  */
 export function publish(state: () => unknown): void {
   const pace = new Pace();
-  const askers = new Set<Socket>();
+  const waiting = new Set<Socket>();
   let timer: NodeJS.Timeout | undefined;
   const answer = () => {
     timer = undefined;
     pace.look(() => {
       const said = text(state);
-      for (const socket of askers) socket.end(said);
+      for (const socket of waiting) socket.end(said);
     });
     pace.rest();
-    askers.clear();
+    waiting.clear();
   };
   listen(prefix, (socket) => {
     const deadline = setTimeout(() => socket.destroy(), ASKER_MS);
     deadline.unref();
-    askers.add(socket);
+    waiting.add(socket);
     timer ??= setTimeout(answer, pace.wait);
     timer.unref();
     socket.on('close', () => {
       clearTimeout(deadline);
-      askers.delete(socket);
+      waiting.delete(socket);
     });
   });
 }
@@ -120,29 +120,35 @@ export function publishInspection(look: (socket: Socket) => void): void {
   listen(inspectPrefix, (socket) => look(socket.unref()));
 }
 
+let listeners: Listeners | undefined;
+
+/** What an event loop watches that serves those who ask, of all that is published. */
+export function askers(): LoopSource {
+  listeners ??= new Listeners();
+  return listeners;
+}
+
 /** Serves everyone who may ask, not too many of one user at a time. */
 function listen(kind: string, serve: (socket: Socket) => void): void {
-  const askers = new Map([ownUid(), 0].map((uid) => [uid, 0]));
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined);
-    const uid = peer(socket)?.uid ?? -1;
-    const others = askers.get(uid) ?? MOST_ASKERS;
+  const asking = new Map([ownUid(), 0].map((uid) => [uid, 0]));
+  const take = (fd: number) => {
+    const { uid } = peer(fd);
+    const others = asking.get(uid) ?? MOST_ASKERS;
     if (others >= MOST_ASKERS) {
-      socket.destroy();
+      libc().close(fd);
       return;
     }
-    askers.set(uid, others + 1);
-    socket.on('close', () => askers.set(uid, askers.get(uid)! - 1));
+    asking.set(uid, others + 1);
+    const socket = socketOf(fd).on('error', () => undefined);
+    socket.on('close', () => asking.set(uid, asking.get(uid)! - 1));
     serve(socket);
-  });
-  server.on('error', () => undefined);
+  };
+  listeners ??= new Listeners();
   try {
-    server.listen({ fd: listenAt(socketName({ uid: ownUid(), pid: process.pid }, kind)) });
+    listeners.add(listenAt(socketName({ uid: ownUid(), pid: process.pid }, kind)), take);
   } catch {
     // Somebody else has the name: then nobody can ask.
-    return;
   }
-  server.unref();
 }
 
 /** The servers that say they run on this machine, in the order of their process ids. */
@@ -214,15 +220,15 @@ async function attach(name: ServerName, kind: string): Promise<Socket> {
 
 /** A connection to a server; undefined when it is not there, or not who its name says. */
 function reached(name: ServerName, kind = prefix): Socket | undefined {
-  let socket: Socket;
+  let fd: number;
   try {
-    socket = socketOf(connectTo(socketName(name, kind)));
+    fd = connectTo(socketName(name, kind));
   } catch {
     return undefined;
   }
-  const server = peer(socket);
-  if (server?.uid === name.uid && server.pid === name.pid) return socket;
-  socket.destroy();
+  const server = peer(fd);
+  if (server.uid === name.uid && server.pid === name.pid) return socketOf(fd);
+  libc().close(fd);
   return undefined;
 }
 

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
 import { Machine } from '../machine/machine.js';
 import { refused } from '../testkit/refused.js';
+import { serveAskers } from '../testkit/served-askers.js';
 import type { Recorded } from '../trace/raw.js';
 import { HEADER_BYTES } from '../trace/recording/chunks.js';
 import { Decoder } from '../trace/recording/decoder.js';
@@ -35,7 +36,8 @@ function recordsOf(socket: Socket): () => Promise<Recorded> {
   };
 }
 
-test('who looks is greeted and told all from then on; who goes costs nothing more', async () => {
+test('who looks is greeted and told all from then on; who goes costs nothing more', async (t) => {
+  t.after(serveAskers());
   const machine = await Machine.create({ devices: ['edu', 'edu'] });
   const lookers = new Lookers(machine, 1 << 16);
   const socket = await attachTrace(own);

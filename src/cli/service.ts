@@ -23,7 +23,7 @@ import type { ContainerKind } from '../machine/container-kinds.js';
 import { Machine } from '../machine/machine.js';
 import type { MachineSnapshot } from '../machine/snapshot.js';
 import { Alarm } from './alarm.js';
-import { publish } from './control-socket.js';
+import { askers, publish } from './control-socket.js';
 import { hostFunctions } from './host-sysfs.js';
 import { Inspected } from './inspected.js';
 import type { LastStep } from './last-steps.js';
@@ -198,10 +198,11 @@ function tellNotHeld(): void {
 
 let untold = 1;
 
-/** What else wakes the thread: ioctls that are trapped, and programs that are traced. */
+/** What else wakes the thread: doorbells, who asks, ioctls that are trapped, and programs that are traced. */
 function sourcesOf(server: FuseServer, newFd: NewFdDescriptors | undefined): LoopSource[] {
   const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
-  return server.tracer === undefined ? trapped : [...trapped, server.tracer];
+  const traced = server.tracer === undefined ? [] : [server.tracer];
+  return [...trapped, ...traced, doorbellSource(), askers()];
 }
 
 /** Serves `machine` through the connection `fuse`. */
@@ -252,7 +253,7 @@ export function serveMachine(
     return server.serve(between);
   };
   const requests = [fuse, standIn.bell].map((fd) => ({ fd, ready: serve }));
-  const sources = [...requests, ...sourcesOf(server, newFd), doorbellSource(), ...(watched ?? [])];
+  const sources = [...requests, ...sourcesOf(server, newFd), ...(watched ?? [])];
   return {
     settled: () => quiet.comes(),
     open: () => server.opens,

@@ -56,6 +56,7 @@ const signatures = {
   socket: 'int socket(int domain, int type, int protocol)',
   bind: 'int bind(int fd, uintptr_t address, uint length)',
   listen: 'int listen(int fd, int backlog)',
+  accept4: 'int accept4(int fd, uintptr_t address, uintptr_t length, int flags)',
   connect: 'int connect(int fd, uintptr_t address, uint length)',
   recvmsg: 'long recvmsg(int fd, uintptr_t message, int flags)',
   sendmsg: 'long sendmsg(int fd, uintptr_t message, int flags)',

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { ioasid, Running, runner, until, user, withoutFuse } from '../../testkit/processes.js';
+import { serveAskers } from '../../testkit/served-askers.js';
 import type { CallRecord } from '../../trace/call-record.js';
 import { header } from '../../trace/recording/chunks.js';
 import { Encoder } from '../../trace/recording/encoder.js';
@@ -175,6 +176,8 @@ describe('trace', { skip: withoutFuse }, () => {
 
 const output = join(mkdtempSync(join(tmpdir(), 'ioasid-')), 'trace');
 let [serves, says] = [false, '' as Uint8Array | string];
+let unserve = () => {};
+after(() => unserve());
 
 /** This process is a server, to those who look at its trace, which says this. */
 function serverSays(bytes: Uint8Array | string): void {
@@ -183,6 +186,7 @@ function serverSays(bytes: Uint8Array | string): void {
   serves = true;
   publish(() => ({}));
   publishTrace((socket) => socket.end(says));
+  unserve = serveAskers();
 }
 
 it('trace says that a server turns it away, or speaks otherwise', async () => {
