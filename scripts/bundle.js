@@ -264,7 +264,7 @@ const renamed = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$1: $2');
 const swapped = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$2: $1');
 
 /** Modules of Node's that a start does without: a script loads each when a function of it is called. */
-const seldom = /^node:(child_process|crypto|inspector|module|v8|worker_threads|zlib)$/;
+const seldom = /^node:(child_process|crypto|inspector|module|net|stream|tty|v8|worker_threads|zlib)$/;
 
 /** Functions, and classes to make objects of, by their names in braces, of what `loaded` loads. */
 function loadingFunctions(names, loaded) {

@@ -11,13 +11,13 @@
  * of that name still has the number after that was opened (where there is a fusectl).
  */
 
-import { spawnSync } from 'node:child_process';
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { Errno, refuse } from '../linux/errno.js';
 import { pipe } from '../linux/fd-passing.js';
 import { ownScript } from '../linux/own-package.js';
 import { randomBytes } from '../linux/random-bytes.js';
 import type { ScriptedProcess, Step } from '../linux/scripted-process.js';
+import { exitOf, spawn } from '../linux/spawn.js';
 import { ABORT, type GuardOrder, KNOWN } from './guard-order.js';
 
 const AT_FDCWD = -100;
@@ -62,18 +62,36 @@ export function newSource(pid: number): string {
 }
 
 /**
- * Starts a guard in this process's namespaces. @returns the lifeline, close-on-exec.
+ * Starts a guard in this process's namespaces. By none of Node's functions: its modules for processes, with
+ * those for sockets, are 2 MiB. @returns the lifeline, close-on-exec.
  * @throws Refusal EMFILE; EAGAIN no process can be started.
  */
 export function startGuard(order: GuardOrder): number {
   const [end, lifeline] = pipe();
-  const [file, ...args] = waiting(`(${wait}) &`, order);
-  const options = { stdio: ['ignore', 'pipe', 'ignore', end], detached: true, cwd: '/' };
-  const { error } = spawnSync(file!, args, options as object);
-  closeSync(end);
-  if (error === undefined) return lifeline;
-  closeSync(lifeline);
-  return refuse('EAGAIN', `no guard can be started: ${error.message}`);
+  const [begun, output] = pipe();
+  const nothing = openSync('/dev/null', 'r+');
+  try {
+    const shell = started(waiting(`cd /; (${wait}) &`, order), [nothing, output, nothing, end]);
+    readSync(begun, new Uint8Array(1));
+    if (exitOf(shell) !== 0) refuse('EAGAIN', NO_PROCESS);
+    return lifeline;
+  } catch (error) {
+    closeSync(lifeline);
+    throw error;
+  } finally {
+    closeSync(begun);
+  }
+}
+
+/** Starts it in a session of its own, with these descriptors from 0 on, which are closed here. */
+function started(argv: readonly string[], descriptors: readonly number[]): number {
+  try {
+    return spawn(argv, process.env, new Map(descriptors.entries()), { apart: 'session' });
+  } catch (error) {
+    return refuse('EAGAIN', `no guard can be started: ${(error as Error).message}`);
+  } finally {
+    for (const fd of new Set(descriptors)) closeSync(fd);
+  }
 }
 
 /**

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { bin, withoutFuse } from '../testkit/processes.js';
+import { bin, Running, until, withoutFuse } from '../testkit/processes.js';
 
 /** What is loaded at a first call, or when it is asked for (scripts/bundle.js). */
 const later = [
@@ -51,4 +51,36 @@ describe('the code of a server', { skip: withoutFuse }, () => {
     assert.deepEqual(loaded(['--device', 'edu', '--log', '/dev/null'], 'true'), ['looks', 'telling', 'edu']);
     assert.deepEqual(loaded(['--device', 'edu', '--inspect'], 'true'), ['looks', 'inspect', 'edu']);
   });
+});
+
+/** Modules of Node's for sockets, and those that have them loaded. */
+const forSockets = ['net', 'stream', 'child_process', 'cluster', 'dgram', 'tty'];
+
+it('an idle server of `ioasid serve` has none of the modules of Node for sockets and processes', {
+  skip: withoutFuse,
+}, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [hook, output] = [join(folder, 'hook.cjs'), join(folder, 'modules')];
+  writeFileSync(
+    hook,
+    `const { renameSync, writeFileSync } = require('node:fs');
+    process.once('SIGUSR2', () => {
+      writeFileSync('${output}.new', process.moduleLoadList.join());
+      renameSync('${output}.new', '${output}');
+    });`,
+  );
+  const serve = `exec ${process.execPath} --require ${hook} ${bin} serve --ready-fd 2 ${folder}/dev >${folder}/list`;
+  const server = new Running(['sh', '-c', serve]);
+  await server.says('\n');
+  server.kill('SIGUSR2');
+  await until(() => existsSync(output), 'the list of modules');
+  server.kill('SIGTERM');
+  await server.ended;
+  const names = readFileSync(output, 'utf8').split(',');
+  assert.ok(names.includes('NativeModule fs'), 'these are the modules');
+  assert.deepEqual(
+    forSockets.filter((name) => names.includes(`NativeModule ${name}`)),
+    [],
+  );
 });

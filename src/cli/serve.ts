@@ -11,6 +11,7 @@ import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
 import { isThere, makeFolder, removeFolder } from '../linux/locked-folders.js';
+import { writeNow } from '../linux/write-now.js';
 import { nameToGuard, newSource, startGuard } from './guard.js';
 import { inheritedDescriptors } from './inheritance.js';
 import { lastSteps } from './last-steps.js';
@@ -136,16 +137,26 @@ async function prepared(options: ServeArguments) {
   return { telling: await tellingOf(options), made: await makeMachine(options, false) };
 }
 
-/** Whoever reads them may have gone, or may have no room: the files are there all the same. */
+/**
+ * Whoever reads them may have gone, or may have no room: the files are there all the same. Node's own stream,
+ * whose modules are 1.5 MiB, gets what a reader does not take at once.
+ */
 function tellFiles(paths: readonly string[]): void {
   const failed = (error: NodeJS.ErrnoException) =>
     error.code === 'EPIPE' || complain(`standard output takes no list of the files: ${inWords(error)}`);
+  const lines = Buffer.from(paths.map((path) => `${path}\n`).join(''));
   try {
     // A pipe's stream calls back, a file's throws.
-    process.stdout.on('error', failed).write(paths.map((path) => `${path}\n`).join(''));
+    const rest = lines.subarray(writtenAtOnce(1, lines));
+    if (rest.length > 0) process.stdout.on('error', failed).write(rest);
   } catch (error) {
     failed(error as NodeJS.ErrnoException);
   }
+}
+
+/** How many of `bytes` descriptor `fd` has taken at once. */
+function writtenAtOnce(fd: number, bytes: Uint8Array): number {
+  return fstatSync(fd).isFile() ? writeSync(fd, bytes) : writeNow(fd, bytes);
 }
 
 /** Whoever waits may have gone. */

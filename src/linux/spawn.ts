@@ -4,8 +4,8 @@
  * It gets the descriptors that are named and no others (all that Node opens is close-on-exec); every signal
  * at its default and none blocked, as child_process has it.
  */
-import { Refusal } from './errno.js';
-import { address, libc } from './ffi.js';
+import { Errno, Refusal } from './errno.js';
+import { address, lastErrno, libc } from './ffi.js';
 import { StringArray } from './string-array.js';
 
 /** More than posix_spawnattr_t and posix_spawn_file_actions_t of any C library here. */
@@ -15,6 +15,9 @@ const SETSIGDEF = 4;
 const SETSIGMASK = 8;
 const SETSID = 0x80;
 const SIGSET_BYTES = 128;
+const P_PID = 1;
+const WEXITED = 4;
+const CLD_EXITED = 1;
 
 /**
  * Starts the program `argv[0]`, looked for in this process's PATH. `descriptors`: by their numbers there; no
@@ -56,6 +59,16 @@ export function spawn(
   libc().posix_spawnattr_destroy(address(attributes));
   if (errno !== 0) throw new Refusal(errno, `${argv[0]} cannot be started`);
   return pid.readInt32LE(0);
+}
+
+/** Waits for the end of child `pid`. @returns its status as shells have it: of a signal, 128 and more. */
+export function exitOf(pid: number): number {
+  const info = new Int32Array(32);
+  const at = address(new Uint8Array(info.buffer));
+  while (libc().waitid(P_PID, pid, at, WEXITED) !== 0)
+    if (lastErrno() !== Errno.EINTR) throw new Refusal(lastErrno(), `process ${pid} cannot be waited for`);
+  const [status, code] = [info[6]!, info[2]];
+  return code === CLD_EXITED ? status : 128 + status;
 }
 
 function start(attributes: Buffer, flags: number): void {
