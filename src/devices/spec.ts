@@ -80,7 +80,7 @@ function machineValues(
 function parseOption(part: string, spec: string): [key: string, value: string] {
   const equals = part.indexOf('=');
   const key = equals === -1 ? part : part.slice(0, equals);
-  if (!/^[a-z][a-z0-9_-]*$/i.test(key))
+  if (!/^[A-Za-z][A-Za-z0-9_-]*$/.test(key))
     throw new Error(`"${part}" in "${spec}" is not an option of the form KEY=VALUE`);
   if (equals === -1 || equals === part.length - 1)
     throw new Error(`option "${key}" in "${spec}" has no value`);
