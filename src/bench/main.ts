@@ -2,8 +2,8 @@
  * `npm run bench -- [--json] [--quick] [--plot FILE] [--svg FILE] [--against FOLDER] [NAME...]`: figures
  * against references that are measured in the same run.
  *
- * Names: translate, nested, ioctl, ring, nvme, dma, authorize, design, million, run, unmap-map, pieces,
- * neighbours, mapped, sva, memmove, guest; all of them when none is given.
+ * Names: translate, nested, ioctl, ring, nvme, dma, authorize, design, million, run, idle, unmap-map,
+ * pieces, neighbours, mapped, sva, memmove, guest; all of them when none is given.
  * The rows of `core` are measured in processes of their own; and when more than one name is chosen, once more
  * in this one, when all that was chosen is done (after-all.ts). The others start servers of their own, which
  * do the same in any case; `design` has two designs take turns in one process, `million` wants an empty one.
@@ -24,6 +24,7 @@ import { ratioBars } from './bars.js';
 import { core } from './core.js';
 import { design } from './design.js';
 import { guest } from './guest.js';
+import { idle } from './idle.js';
 import { ioctl } from './ioctl.js';
 import { mapped } from './mapped.js';
 import { isMeasurement, type Outcome, verdict } from './measurement.js';
@@ -47,6 +48,7 @@ const others: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['design', (_references, quick) => design(quick, values.plot)],
   ['million', million],
   ['run', run],
+  ['idle', idle],
   ['neighbours', neighbourhood],
   ['mapped', mapped],
   ['sva', sva],
