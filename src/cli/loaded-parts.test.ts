@@ -70,8 +70,8 @@ it('an idle server of `ioasid serve` has none of the modules of Node for sockets
       renameSync('${output}.new', '${output}');
     });`,
   );
-  const serve = `exec ${process.execPath} --require ${hook} ${bin} serve --ready-fd 2 ${folder}/dev >${folder}/list`;
-  const server = new Running(['sh', '-c', serve]);
+  const serve = `${bin} serve --ready-fd 2 ${folder}/dev >${folder}/list`;
+  const server = new Running(['sh', '-c', `exec ${process.execPath} --require ${hook} ${serve}`]);
   await server.says('\n');
   server.kill('SIGUSR2');
   await until(() => existsSync(output), 'the list of modules');
