@@ -9,7 +9,7 @@
  * do the same in any case; `design` has two designs take turns in one process, `million` wants an empty one.
  *
  * With `--against` rows of `core` have no other reference than themselves, as the build in FOLDER has them
- * (such as one of `git worktree`), and the others are left out: before and after, in turns.
+ * (such as one of `git worktree`): before and after, in turns. The others are left out, and cannot be named.
  *
  * `--quick` leaves out the largest tables, `--plot` draws what `design` has measured as an SVG, `--svg` the
  * ratios of the whole table beside what is expected. The exit status says only whether the benchmarks ran; a
@@ -76,6 +76,8 @@ const asked = commandLine('bench', 'Figures against references that are measured
   .parse();
 const values = asked.opts<Options>();
 const positionals = asked.args;
+if (values.against !== undefined && positionals.some((name) => !core.has(name)))
+  asked.error(`error: beside another build there are rows of ${[...core.keys()].join(', ')} only`);
 
 const say = values.json ? console.error : console.log;
 const references = new References();
