@@ -48,13 +48,13 @@ test('a copy ends exactly where there is no more memory, and changes nothing els
       const done = out
         ? copy(file.at + from, addressOf(local) + at, length)
         : copy(addressOf(local) + at, file.at + from, length);
-      // A word that lies across the end is not copied in part.
+      // A word that lies across the end is not copied in part, nor what is read together with it.
+      const together = out ? 16 : 64;
       assert.ok(
-        done <= there && done > there - 64 && (there < length || done === length),
+        done <= there && done > there - together && (there < length || done === length),
         `${done} of ${there}`,
       );
       expected.set(source.subarray(begin, begin + done), to);
-      if (done < there) expected.set(target.subarray(to + done, to + there), to + done);
       assert.deepEqual(target, expected);
     }),
     { numRuns: 500 },

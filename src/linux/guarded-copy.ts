@@ -24,7 +24,7 @@ const SIGBUS = 7;
 
 /**
  * Copies `length` bytes between addresses. @returns how many it copied; fewer where there was no memory, on
- * either side.
+ * either side. Nothing behind them is written: what lies there may be a part of the source, to be read again.
  */
 export type GuardedCopy = (target: number, source: number, length: number) => number;
 
@@ -39,49 +39,53 @@ interface CopyCode extends MachineCode {
 export const machineCodes: Readonly<Record<string, CopyCode>> = {
   x64: {
     stream: 0,
-    copy: 0x59,
-    handler: 0xd4,
-    previous: 0x138,
+    copy: 0x62,
+    handler: 0xe0,
+    previous: 0x140,
     text: `
                            | stream:                        | a copy past the caches
-      4c 8b 05 39 01 00 00 |   mov r8, [rip + previous + 8] | what is to be copied: target, source, length
+      4c 8b 05 41 01 00 00 |   mov r8, [rip + previous + 8] | what is to be copied: target, source, length
       f2 49 0f 2c 38       |   cvttsd2si rdi, [r8]          | numbers of JavaScript
       f2 49 0f 2c 70 08    |   cvttsd2si rsi, [r8 + 8]      |
       f2 49 0f 2c 50 10    |   cvttsd2si rdx, [r8 + 16]     |
       40 f6 c7 0f          |   test dil, 15                 | such stores want an aligned target
-      75 53                |   jnz 3f                       |
+      75 5c                |   jnz 3f                       |
       48 83 ea 40          |   sub rdx, 64                  |
-      72 2f                |   jb 2f                        |
-      0f 10 06             | 1: movups xmm0, [rsi]          | 64 bytes; a fault leaves the addresses
+      72 38                |   jb 2f                        |
+      0f 10 06             | 1: movups xmm0, [rsi]          | 64 bytes
       0f 10 4e 10          |   movups xmm1, [rsi + 16]      |
       0f 10 56 20          |   movups xmm2, [rsi + 32]      |
       0f 10 5e 30          |   movups xmm3, [rsi + 48]      |
-      0f 2b 07             |   movntps [rdi], xmm0          |
-      0f 2b 4f 10          |   movntps [rdi + 16], xmm1     |
-      0f 2b 57 20          |   movntps [rdi + 32], xmm2     |
-      0f 2b 5f 30          |   movntps [rdi + 48], xmm3     |
+      0f 2b 07             |   movntps [rdi], xmm0          | rdi says at each store what is written
+      48 83 c7 10          |   add rdi, 16                  |
+      0f 2b 0f             |   movntps [rdi], xmm1          |
+      48 83 c7 10          |   add rdi, 16                  |
+      0f 2b 17             |   movntps [rdi], xmm2          |
+      48 83 c7 10          |   add rdi, 16                  |
+      0f 2b 1f             |   movntps [rdi], xmm3          |
+      48 83 c7 10          |   add rdi, 16                  |
       48 83 c6 40          |   add rsi, 64                  |
-      48 83 c7 40          |   add rdi, 64                  |
       48 83 ea 40          |   sub rdx, 64                  |
-      73 d4                |   jae 1b                       |
+      73 cb                |   jae 1b                       |
       0f ae f8             |   sfence                       | before whatever is written next
       48 83 c2 40          | 2: add rdx, 64                 | the rest
       eb 18                |   jmp 3f                       |
                            | copy:                          | a copy by way of the caches
-      4c 8b 05 e0 00 00 00 |   mov r8, [rip + previous + 8] |
+      4c 8b 05 df 00 00 00 |   mov r8, [rip + previous + 8] |
       f2 49 0f 2c 38       |   cvttsd2si rdi, [r8]          |
       f2 49 0f 2c 70 08    |   cvttsd2si rsi, [r8 + 8]      |
       f2 49 0f 2c 50 10    |   cvttsd2si rdx, [r8 + 16]     |
       48 83 ea 20          | 3: sub rdx, 32                 |
-      72 1c                |   jb 2f                        |
+      72 1f                |   jb 2f                        |
       0f 10 06             | 1: movups xmm0, [rsi]          | 32 bytes
       0f 10 4e 10          |   movups xmm1, [rsi + 16]      |
       0f 11 07             |   movups [rdi], xmm0           |
-      0f 11 4f 10          |   movups [rdi + 16], xmm1      |
+      48 83 c7 10          |   add rdi, 16                  |
+      0f 11 0f             |   movups [rdi], xmm1           |
+      48 83 c7 10          |   add rdi, 16                  |
       48 83 c6 20          |   add rsi, 32                  |
-      48 83 c7 20          |   add rdi, 32                  |
       48 83 ea 20          |   sub rdx, 32                  |
-      73 e4                |   jae 1b                       |
+      73 e1                |   jae 1b                       |
       f6 c2 10             | 2: test dl, 16                 | the low bits of rdx are those of the length
       74 0e                |   jz 3f                        |
       0f 10 06             |   movups xmm0, [rsi]           |
@@ -108,7 +112,7 @@ export const machineCodes: Readonly<Record<string, CopyCode>> = {
       c3                   |   ret                          |
                            | handler:                       | edi signal, rsi siginfo, rdx ucontext
       48 8b 82 a8 00 00 00 |   mov rax, [rdx + 0xa8]        | rip of the fault, uc_mcontext.gregs[REG_RIP]
-      48 8d 0d 1e ff ff ff |   lea rcx, [rip + stream]      |
+      48 8d 0d 12 ff ff ff |   lea rcx, [rip + stream]      |
       48 39 c8             |   cmp rax, rcx                 |
       72 14                |   jb chain                     | before the copy: not ours
       48 8d 0d d2 ff ff ff |   lea rcx, [rip + exit]        |
@@ -117,13 +121,13 @@ export const machineCodes: Readonly<Record<string, CopyCode>> = {
       48 89 8a a8 00 00 00 |   mov [rdx + 0xa8], rcx        | go on at exit
       c3                   |   ret                          |
                            | chain:                         |
-      48 8b 05 36 00 00 00 |   mov rax, [rip + previous]    | the handler that was there before
+      48 8b 05 32 00 00 00 |   mov rax, [rip + previous]    | the handler that was there before
       48 83 f8 01          |   cmp rax, 1                   |
       76 02                |   jbe default                  | SIG_DFL 0 and SIG_IGN 1 are no handlers
       ff e0                |   jmp rax                      | it finds its arguments where we did
                            | default:                       | rt_sigaction(signal, &previous, 0, 8)
       57                   |   push rdi                     |
-      48 8d 35 26 00 00 00 |   lea rsi, [rip + previous]    |
+      48 8d 35 22 00 00 00 |   lea rsi, [rip + previous]    |
       31 d2                |   xor edx, edx                 |
       41 ba 08 00 00 00    |   mov r10d, 8                  |
       b8 0d 00 00 00       |   mov eax, 13                  |
@@ -141,23 +145,24 @@ export const machineCodes: Readonly<Record<string, CopyCode>> = {
   arm64: {
     stream: 0,
     copy: 0,
-    handler: 0x84,
-    previous: 0xe8,
+    handler: 0x88,
+    previous: 0xf0,
     text: `
                             | stream:                  | there is none past the caches
                             | copy:                    |
-      58000784              |   ldr x4, previous + 8   | what is to be copied: target, source, length
+      580007c4              |   ldr x4, previous + 8   | what is to be copied: target, source, length
       6d400480              |   ldp d0, d1, [x4]       | numbers of JavaScript
       fd400882              |   ldr d2, [x4, #16]      |
       9e780000              |   fcvtzs x0, d0          |
       9e780021              |   fcvtzs x1, d1          |
       9e780042              |   fcvtzs x2, d2          |
       f1008042              |   subs x2, x2, #32       |
-      540000a3              |   b.lo 2f                |
-      acc10420              | 1: ldp q0, q1, [x1], #32 | 32 bytes; a fault leaves the addresses
-      ac810400              |   stp q0, q1, [x0], #32  |
+      540000c3              |   b.lo 2f                |
+      acc10420              | 1: ldp q0, q1, [x1], #32 | 32 bytes
+      3c810400              |   str q0, [x0], #16      | x0 says at each store what is written
+      3c810401              |   str q1, [x0], #16      |
       f1008042              |   subs x2, x2, #32       |
-      54ffffa2              |   b.hs 1b                |
+      54ffff82              |   b.hs 1b                |
       36200062              | 2: tbz w2, #4, 3f        | the low bits of x2 are those of the length
       3cc10420              |   ldr q0, [x1], #16      | 16 bytes
       3c810400              |   str q0, [x0], #16      |
@@ -182,7 +187,7 @@ export const machineCodes: Readonly<Record<string, CopyCode>> = {
       d65f03c0              |   ret                    |
                             | handler:                 | w0 signal, x1 siginfo, x2 ucontext
       f940dc43              |   ldr x3, [x2, #440]     | pc of the fault, uc_mcontext.pc
-      10fffbc4              |   adr x4, copy           |
+      10fffba4              |   adr x4, copy           |
       eb04007f              |   cmp x3, x4             |
       540000c3              |   b.lo chain             | before the copy: not ours
       10fffec4              |   adr x4, exit           |
@@ -191,13 +196,13 @@ export const machineCodes: Readonly<Record<string, CopyCode>> = {
       f900dc44              |   str x4, [x2, #440]     | go on at exit
       d65f03c0              |   ret                    |
                             | chain:                   |
-      58000203              |   ldr x3, previous       | the handler that was there before
+      58000223              |   ldr x3, previous       | the handler that was there before
       f100047f              |   cmp x3, #1             |
       54000049              |   b.ls default           | SIG_DFL 0 and SIG_IGN 1 are no handlers
       d61f0060              |   br x3                  | it finds its arguments where we did
                             | default:                 | rt_sigaction(signal, &previous, 0, 8)
       aa0003e4              |   mov x4, x0             |
-      10000161              |   adr x1, previous       |
+      10000181              |   adr x1, previous       |
       d2800002              |   mov x2, #0             |
       d2800103              |   mov x3, #8             |
       d28010c8              |   mov x8, #134           |
