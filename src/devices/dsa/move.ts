@@ -23,11 +23,13 @@ export function move(task: Task, access: Access): void {
 
 function moveForwards(task: Task, access: Access): void {
   const { source, destination } = task.descriptor;
-  const length = Math.min(task.remaining, BOUNCE_SIZE);
-  const copied = access.copySome(task.pasid, source + task.done, destination + task.done, length);
+  // A slice ends at the same byte however far a copy comes: so what is read ahead of a fault is the same.
+  const length = BOUNCE_SIZE - (task.done % BOUNCE_SIZE);
+  const most = Math.min(task.remaining, length);
+  const copied = access.copySome(task.pasid, source + task.done, destination + task.done, most);
   task.done += copied;
   if (copied > 0) return;
-  writeRead(task, access, readSource(task, access));
+  writeRead(task, access, readSource(task, access, length));
 }
 
 /**

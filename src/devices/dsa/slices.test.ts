@@ -1,9 +1,11 @@
 /** Operations that take several steps: slices, and how a program resumes after a fault. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { mdev, RECORD, submit } from '../../testkit/dsa-program.js';
 import { madeBytes } from '../../testkit/made-bytes.js';
 import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
+import type { DmaFault } from '../device-model.js';
 import { settle } from '../fake-host.js';
 import { Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
@@ -123,6 +125,44 @@ describe('dsa: operations of several slices', () => {
     assert.deepEqual(
       asked.map((_, n) => records![32 * n]),
       asked.map(() => Status.SUCCESS),
+    );
+  });
+
+  it('faults where it does whether or not the port can copy, ahead of what it reports too', () => {
+    const [from, to, record] = [0, 64 * PAGE, 128 * PAGE];
+    const run = (copies: boolean, missing: readonly number[], fields: Fields) => {
+      const host = new SparseHost([PASID]);
+      host.map(PASID, 0, 129 * PAGE);
+      host.poke(
+        PASID,
+        0,
+        madeBytes(128 * PAGE, (i) => (i * 7) % 251),
+      );
+      for (const page of missing) host.unmap(PASID, page * PAGE);
+      const { dma } = host;
+      const faults: unknown[] = [];
+      const { read, write } = dma;
+      const noted = (fault: DmaFault | undefined) => {
+        if (fault !== undefined) faults.push(fault.iova, fault.write);
+        return fault;
+      };
+      dma.read = (...given) => noted(read(...given));
+      dma.write = (...given) => noted(write(...given));
+      if (!copies) delete dma.copy;
+      const model = mdev(host);
+      submit(model, { ...fields, pasid: PASID, flags: RECORD, completion: record });
+      settle(model);
+      return { faults, record: host.peek(PASID, record, 32), memory: host.peek(PASID, 0, 128 * PAGE) };
+    };
+    // Near the end of a slice, and of one that began a page or two later.
+    const source = fc.oneof(fc.integer({ min: 14, max: 18 }), fc.integer({ min: 30, max: 36 }));
+    fc.assert(
+      fc.property(source, fc.nat(16), fc.nat(PAGE), (page, behind, within) => {
+        const missing = [from / PAGE + page, to / PAGE + Math.max(0, page - behind)];
+        const fields: Fields = { opcode: Opcode.MEMMOVE, a: from + within, b: to + 100, size: 40 * PAGE };
+        assert.deepEqual(run(true, missing, fields), run(false, missing, fields));
+      }),
+      { numRuns: 60 },
     );
   });
 
