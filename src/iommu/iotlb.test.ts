@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Iotlb, MORE_PAGES } from './iotlb.js';
-import { tableQuota } from './quota.js';
+import { type Quota, tableQuota } from './quota.js';
 import {
   LAST_HI,
   MAPPING_WORDS,
@@ -22,7 +22,10 @@ const pages = fc.oneof(
   fc.nat(2 ** 35).map((n) => n * PAGE),
 );
 const step = fc.record({
-  kind: fc.constantFrom('keep', 'keep', 'keep', 'invalidate', 'clear'),
+  kind: fc.oneof(
+    { weight: 40, arbitrary: fc.constantFrom('keep', 'keep', 'keep', 'invalidate', 'clear') },
+    { weight: 1, arbitrary: fc.constant('crowd') },
+  ),
   page: pages,
   /** Pages before and after it that belong to the same translation, or are invalidated with it. */
   before: fc.constantFrom(0, 0, 0, 0, 0, 1, 3),
@@ -31,8 +34,8 @@ const step = fc.record({
   rights: fc.constantFrom(1, 2, 3),
 });
 
-/** Pages that it may have beside its first. */
-const quota = fc.constantFrom(0, MORE_PAGES - 1, MORE_PAGES, 1000);
+/** Pages that its context may have. */
+const quota = fc.constantFrom(0, MORE_PAGES, 2 * MORE_PAGES - 1, 2 * MORE_PAGES, 1000);
 
 /** What a find in the IOTLB has given; every translation here leads to twice its IOVA. */
 function keptIn(tables: TableMemory, kept: number) {
@@ -43,9 +46,10 @@ function keptIn(tables: TableMemory, kept: number) {
   return { start, last: tables.wide(slot, LAST_HI), memory, rights: kept & 3 };
 }
 
-/** Keeps so much that it wants more places. */
-function crowd(iotlb: Iotlb): void {
+/** Keeps so much that it wants more places, which it gets out of the first half of `pages`. */
+function crowd(iotlb: Iotlb, pages: Quota): void {
   for (let n = 0; n < 10_000; n++) iotlb.keepPage(0x8000 | (n >>> 5), n << 27, 1, 0, 2 * n, 3, 0, 3 * n);
+  assert.equal(pages.used, pages.limit >= 2 * MORE_PAGES ? MORE_PAGES : 0);
 }
 
 test('what is found is what was kept last for that page, unless an invalidation touched it', () => {
@@ -59,8 +63,7 @@ test('what is found is what was kept last for that page, unless an invalidation 
         const tables = new TableMemory();
         const pages = tableQuota(most);
         const iotlb = new Iotlb(tables, pages);
-        if (crowded) crowd(iotlb);
-        assert.equal(pages.used, crowded && most >= MORE_PAGES ? MORE_PAGES : 0);
+        if (crowded) crowd(iotlb, pages);
         const model = new Map<number, { start: number; last: number; memory: number; rights: number }>();
         for (const { kind, page, before, after, memory, rights } of steps) {
           const start = Math.max(0, page - before * PAGE);
@@ -88,7 +91,8 @@ test('what is found is what was kept last for that page, unless an invalidation 
           } else if (kind === 'invalidate') {
             iotlb.invalidate(start, last);
             for (const [at, kept] of model) if (kept.start <= last && start <= kept.last) model.delete(at);
-          } else {
+          } else if (kind === 'crowd') crowd(iotlb, pages);
+          else {
             iotlb.clear();
             model.clear();
           }

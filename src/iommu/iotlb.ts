@@ -8,8 +8,8 @@
  * asked for. A mapping here does not hold its memory: its owner clears the IOTLB when the second stage has
  * changed, before it looks for anything.
  *
- * One that forgets again and again what it will be asked for gets more places, once, where its context has
- * pages left for them.
+ * One that forgets again and again what it will be asked for gets more places, once, out of the first half of
+ * the pages that its context may have: the other is for what cannot be done without, as tables.
  */
 import type { Access } from './access.js';
 import { PAGE_SIZE } from './page-table.js';
@@ -173,9 +173,15 @@ export class Iotlb {
     const place = this.#placeOf(hi, lo);
     if (this.#tags[2 * place] === EMPTY || ++this.#forgotten < CROWDED) return place;
     this.#forgotten = 0;
-    if (this.#places === MANY || !this.#pages.has(MORE_PAGES)) return place;
+    if (this.#places === MANY || !this.#hasRoom) return place;
     this.#grow();
     return this.#placeOf(hi, lo);
+  }
+
+  /** Are there pages for more places? */
+  get #hasRoom(): boolean {
+    const { used, limit } = this.#pages;
+    return used + MORE_PAGES <= limit / 2 && this.#pages.has(MORE_PAGES);
   }
 
   #slotOf(place: number): number {
