@@ -49,7 +49,12 @@ function mapped(held: () => Memory, rights: readonly number[]) {
   const log = new DirtyLog(BigInt(PAGE_SIZE));
   log.enabled = true;
   requester.grant(PASID, table, log);
-  return { iommu, requester, log };
+  const unmap = () => {
+    requester.withdraw(PASID);
+    while (table.takeSome(0n, 2n ** 64n - 1n, (memory) => iommu.memories.release(memory)));
+    table.close();
+  };
+  return { iommu, requester, log, unmap };
 }
 
 /** Bytes of [at, at+length) that can be accessed, by pages' rights. */
@@ -86,7 +91,7 @@ test('a copy moves what a read and a write would, as far as both go, and writes 
       const to = aligned ? near & -64 : near;
       // What overlaps goes upwards only.
       const length = from < to ? Math.min(wanted, to - from) : wanted;
-      const { iommu, requester, log } = mapped(held, rights);
+      const { iommu, requester, log, unmap } = mapped(held, rights);
       for (let i = 0; i < size; i++) bytes[i] = i * 7 + (i >> 8);
       assert.equal(ram.write(0, bytes, 0, size), size);
       const there = Math.min(reach(rights, from, length, READ), reach(rights, to, length, WRITE));
@@ -98,6 +103,7 @@ test('a copy moves what a read and a write would, as far as both go, and writes 
         there === 0 ? [] : [Math.floor(to / PAGE_SIZE), Math.floor((to + there - 1) / PAGE_SIZE)];
       const pages = Array.from({ length: written[1]! - written[0]! + 1 || 0 }, (_, n) => written[0]! + n);
       assert.deepEqual(dirtyPages(log), pages);
+      unmap();
       assert.equal(iommu.faults.since(0).length, 0, 'faults are found by those who ask for the rest');
     }),
     { numRuns: 150 },
@@ -109,7 +115,7 @@ test('a copy stops before a hole of the file, makes no page of it, and where the
   skip: skip || (!canGuardHoles() && 'holes cannot be guarded here'),
 }, async () => {
   const { ram, held, fd } = await makeRam();
-  const { requester } = mapped(held, new Array<number>(PAGES).fill(BOTH));
+  const { requester, unmap } = mapped(held, new Array<number>(PAGES).fill(BOTH));
   const bytes = new Uint8Array(24 * PAGE_SIZE).fill(5);
   ram.write(0, bytes, 0, bytes.length);
   const copied = (from: number, to: number, length: number) =>
@@ -123,6 +129,7 @@ test('a copy stops before a hole of the file, makes no page of it, and where the
   await child.call('ftruncate', fd, 8 * PAGE_SIZE);
   assert.equal(copied(6, 0, 6), 2 * PAGE_SIZE, 'the source has been cut off');
   assert.equal(copied(0, 6, 6), 2 * PAGE_SIZE, 'and so has the target');
+  unmap();
   ram.close();
 });
 
@@ -130,7 +137,7 @@ test('nothing is copied while somebody looks, of no entry, nor where memory says
   skip,
 }, async () => {
   const { ram, held } = await makeRam();
-  const { iommu, requester } = mapped(held, new Array<number>(PAGES).fill(BOTH));
+  const { iommu, requester, unmap } = mapped(held, new Array<number>(PAGES).fill(BOTH));
   ram.write(0, new Uint8Array(8 * PAGE_SIZE), 0, 8 * PAGE_SIZE);
   const copied = (pasid = PASID) => requester.copy(pasid, 0, PAGE_SIZE, PAGE_SIZE, 1000);
   assert.equal(copied(), PAGE_SIZE);
@@ -141,5 +148,6 @@ test('nothing is copied while somebody looks, of no entry, nor where memory says
   assert.equal(copied(), 0);
   const { requester: other } = mapped(() => new BufferMemory(new Uint8Array(2 * PAGE_SIZE)), [BOTH, BOTH]);
   assert.equal(other.copy(PASID, 0, PAGE_SIZE, 8, 1000), 0);
+  unmap();
   ram.close();
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
@@ -14,23 +15,24 @@ const O_NONBLOCK = 0o4000;
 /** A pipe as a source; each byte is a request. */
 class Pipe implements LoopSource {
   readonly fd: number;
-  readonly #end: number;
+  /** Where bytes are written. */
+  readonly writer: number;
   readonly #byte = new Uint8Array(128);
   readonly #onByte: () => void;
 
   constructor(onByte: () => void = () => {}) {
     const ends = new Int32Array(32);
     check(libc().pipe2(address(new Uint8Array(ends.buffer)), O_NONBLOCK), 'pipe2');
-    [this.fd, this.#end] = [ends[0]!, ends[1]!];
+    [this.fd, this.writer] = [ends[0]!, ends[1]!];
     this.#onByte = onByte;
   }
 
   send(): void {
-    libc().write(this.#end, address(this.#byte), 1);
+    libc().write(this.writer, address(this.#byte), 1);
   }
 
   end(): void {
-    libc().close(this.#end);
+    libc().close(this.writer);
   }
 
   ready(between: () => boolean): boolean {
@@ -53,6 +55,22 @@ test('the loop ends when every source has ended', { timeout }, async () => {
   await sleep(20);
   pipes[1]!.end();
   await loop;
+});
+
+test('who begins a loop goes on before anything else comes', { timeout }, async (t) => {
+  const log: string[] = [];
+  const [ours, late] = [new Pipe(() => log.push('ours')), new Pipe(() => log.push('late'))];
+  const child = spawn('sh', ['-c', 'sleep 2; echo >&3'], {
+    stdio: ['ignore', 'ignore', 'ignore', late.writer],
+  });
+  t.after(() => child.kill());
+  await once(child, 'spawn');
+  const loop = runLoop([ours, late], idle);
+  ours.send();
+  while (log.length < 2) await sleep(5);
+  for (const pipe of [ours, late]) pipe.end();
+  await loop;
+  assert.deepEqual(log, ['ours', 'late']);
 });
 
 test('a passive source does not keep the loop going', { timeout }, async () => {

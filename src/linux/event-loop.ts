@@ -63,7 +63,8 @@ export async function runLoop(
 ): Promise<void> {
   const node = libuv();
   const set = new WaitSet(sources, node.descriptor, options.pulse);
-  let settled = true;
+  // Who has called has left something, too: what he does next, at least.
+  let settled = false;
   let lastTurn = performance.now();
   const turnIsDue = () => performance.now() - lastTurn > BUSY_MS;
   let owed = false;
