@@ -29,6 +29,7 @@ export class Listeners implements LoopSource {
   readonly #set = new EpollSet(MOST_FOUND);
   readonly fd = this.#set.fd;
   readonly #all: Listener[] = [];
+  #again: NodeJS.Timeout | undefined;
 
   /** `take` gets who connects to the socket `fd`, which does not block. @throws Refusal ENOSPC, ENOMEM. */
   add(fd: number, take: (fd: number) => void): void {
@@ -39,8 +40,14 @@ export class Listeners implements LoopSource {
   ready(): boolean {
     this.#set.wait(0);
     const left = this.#all.filter((listener) => !takeAll(listener));
-    if (left.length > 0) setTimeout(() => this.ready(), AGAIN_MS).unref();
+    // One look again for all, however often they come meanwhile.
+    if (left.length > 0) this.#again ??= setTimeout(() => this.#lookAgain(), AGAIN_MS).unref();
     return true;
+  }
+
+  #lookAgain(): void {
+    this.#again = undefined;
+    this.ready();
   }
 }
 
